@@ -21,7 +21,8 @@ FITS = """
 import json, sys
 from numba.core import event
 from hierlogit.numba_support import shipped_code
-shipped_code.ARCHIVE = shipped_code.ARCHIVE.with_name(sys.argv[1])
+if sys.argv[1] == "compiled here":
+    shipped_code.FOLDER = shipped_code.FOLDER / "without archives"
 import hierlogit as hl
 with event.install_recorder("numba:run_pass") as compiled:
     model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
@@ -32,24 +33,31 @@ print(json.dumps([len(compiled.buffer), [float(one).hex() for one in results]]))
 """
 
 
-def first_fits(archive: str) -> Any:
-    """How many steps of compilation first fits take, and the results, with compiled functions from an archive."""
+#: Where the functions of first fits are from.
+SHIPPED, COMPILED_HERE = "shipped", "compiled here"
+
+
+def first_fits(source: str, level: str) -> Any:
+    """How many steps of compilation first fits take at a level of processors, and the results."""
     with TemporaryDirectory() as empty:
-        command = [sys.executable, "-W", "ignore", "-c", FITS, archive]
-        done = subprocess.run(
-            command, env=os.environ | {"NUMBA_CACHE_DIR": empty}, stdout=subprocess.PIPE, text=True, check=True
-        )
+        command = [sys.executable, "-W", "ignore", "-c", FITS, source]
+        own = {"NUMBA_CACHE_DIR": empty, "NUMBA_CPU_NAME": level}
+        done = subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def check_compiled_functions(archive: Path) -> None:
-    """Compare fits of the functions in the wheel with fits of functions that are compiled here."""
-    (shipped, results), (compiled, expected) = first_fits(archive.name), first_fits("none")
-    if shipped > 0:
-        raise SystemExit(f"The first fits compile, although the wheel holds {archive.name}.")
-    if results != expected or compiled == 0:
-        raise SystemExit("The functions in the wheel have other results than those compiled here.")
-    print(f"First fits from {archive.name} compile nothing, and have the bits of those that compile.")
+def check_compiled_functions(levels: list[str]) -> None:
+    """Compare fits of the functions in the wheel, for each level, with fits of functions that are compiled here."""
+    compiled, expected = first_fits(COMPILED_HERE, levels[0])
+    if compiled == 0:
+        raise SystemExit("Functions that should have been compiled here came from the wheel.")
+    for level in levels:
+        shipped, results = first_fits(SHIPPED, level)
+        if shipped > 0:
+            raise SystemExit(f"The first fits compile, although the wheel holds functions for {level}.")
+        if results != expected:
+            raise SystemExit(f"The functions for {level} have other results than those compiled here.")
+        print(f"First fits for {level} compile nothing, and have the bits of those that compile.")
 
 
 def main() -> None:
@@ -68,8 +76,9 @@ def main() -> None:
         raise SystemExit(f"The fit ended with the status {fit.diagnostics.status!r}.")
     command = Path(sys.executable).with_name("hierlogit")
     subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
-    for archive in package.rglob("machine_code.zip"):
-        check_compiled_functions(archive)
+    levels = [archive.stem.removeprefix("machine_code_") for archive in package.rglob("machine_code_*.zip")]
+    if levels:
+        check_compiled_functions(levels)
     print(f"hierlogit {version('hierlogit')} works as installed from its wheel.")
 
 

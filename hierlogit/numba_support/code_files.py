@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from .compile import ELSEWHERE, NO_FOLDER, FileCache, are_kept, caches, source_files, sources
-from .shipped_code import ARCHIVE, pack, shipped_code
+from .shipped_code import FOLDER, pack, shipped_code
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -56,7 +56,7 @@ def code_files() -> CodeFiles:
         functions=sum(map(bool, found.values())),
         missing=tuple(sorted(name for name, files in found.items() if not files and name not in shipped)),
         size=sum(one.stat().st_size for files in found.values() for one in files),
-        folder=Path(os.path.commonpath({cache.cache_path for cache in caches()} or {ARCHIVE.parent})),
+        folder=Path(os.path.commonpath({cache.cache_path for cache in caches()} or {FOLDER})),
         shipped=len(shipped),
     )
 

@@ -1,11 +1,11 @@
-"""Machine code that comes with the package: functions compiled when a wheel was built, in one archive."""
+"""Machine code that comes with the package: functions compiled when a wheel was built, an archive for each level."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -17,19 +17,24 @@ import numba
 
 from .target import TARGET
 
-#: The archive, which only wheels for one platform hold.
-ARCHIVE = Path(__file__).with_name("machine_code.zip")
-#: Its list of contents: what the code was made for, and the names of the functions.
+#: The folder of the archives, which only wheels for one platform hold.
+FOLDER = Path(__file__).parent
+#: An archive's list of contents: what the code was made for, and the names of the functions.
 CONTENTS = "contents.json"
 
 
-def made_for(sources: str) -> dict[str, Any]:
+def archive_of(level: str) -> Path:
+    """The archive for a level of processors."""
+    return FOLDER / f"machine_code_{level}.zip"
+
+
+def made_for(sources: str, target: Sequence[str]) -> dict[str, Any]:
     """What machine code depends on: the versions here, the target, and the digest of the source files."""
     return {
         "python": sys.implementation.cache_tag,
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,
-        "target": list(TARGET.target_context.codegen().magic_tuple()),
+        "target": list(target),
         "sources": sources,
     }
 
@@ -59,12 +64,13 @@ def pack(
         for function, arguments, code in functions:
             names.add(function)
             file.writestr(ZipInfo(member(function, arguments)), code, ZIP_DEFLATED)
-        contents = {"made_for": made_for(sources), "functions": sorted(names)}
+        target = TARGET.target_context.codegen().magic_tuple()
+        contents = {"made_for": made_for(sources, target), "functions": sorted(names)}
         file.writestr(ZipInfo(CONTENTS), json.dumps(contents))
 
 
 class ShippedCode:
-    """What an archive holds, if it was made for the versions, the processor and the source files here.
+    """What an archive holds, if it was made for the versions and the source files here, and for a level of the processor.
 
     Parameters
     ----------
@@ -84,7 +90,8 @@ class ShippedCode:
             # In memory, because processes that are forked would share the position in an open file.
             self._file = ZipFile(BytesIO(archive.read_bytes()))
             contents = json.loads(self._file.read(CONTENTS))
-            if contents["made_for"] == made_for(sources):
+            usable = TARGET.target_context.codegen().usable_targets()
+            if contents["made_for"] in [made_for(sources, target) for target in usable]:
                 self.functions = frozenset(contents["functions"])
         except Exception:  # there is none, or whatever damaged archives raise
             return
@@ -101,5 +108,7 @@ class ShippedCode:
 
 @cache
 def shipped_code(sources: str) -> ShippedCode:
-    """The archive of this package."""
-    return ShippedCode(ARCHIVE, sources)
+    """The package's archive for the best level of this processor for which there is one that fits."""
+    levels = [target[1] for target in TARGET.target_context.codegen().usable_targets()]
+    archives = [ShippedCode(archive_of(level), sources) for level in levels]
+    return next((one for one in archives if one.functions), archives[0])

@@ -1,8 +1,9 @@
-"""The processor that functions are compiled for: a level that most have, so that machine code fits many computers.
+"""The processor that functions are compiled for: a level that many have, so that machine code fits many computers.
 
-Numba compiles for the processor at hand. Its vector instructions decide the order in which sums are added, so that a
-seed would give other draws on another computer, and machine code could not be handed on. A target of its own keeps the
-functions of this package apart from those that programs compile with Numba themselves.
+Numba compiles for the processor at hand. The length of its vectors decides the order in which sums are added, so that a
+seed would give other draws on another computer, and machine code could not be handed on. The levels here have vectors of
+one length for each kind of processor. A target of its own keeps the functions of this package apart from those that
+programs compile with Numba themselves.
 """
 
 from __future__ import annotations
@@ -44,33 +45,37 @@ class Level(NamedTuple):
     needs: frozenset[str]
 
 
-#: The level of each kind of processor, by system for arm64.
-X86_64 = Level("x86-64-v3", frozenset({"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}))
+#: Levels of x86-64. LLVM makes vectors of 256 bits for both; on the higher one, evaluations take up to 15 % less time.
+X86_64_V3 = Level("x86-64-v3", frozenset({"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}))
+X86_64_V4 = Level("x86-64-v4", X86_64_V3.needs | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"})
+#: The levels of each kind of processor, best first, by system for arm64.
 LEVELS = {
-    ("Linux", "x86_64"): X86_64,
-    ("Darwin", "x86_64"): X86_64,
-    ("Windows", "AMD64"): X86_64,
-    ("Linux", "aarch64"): Level("generic", frozenset()),
-    ("Darwin", "arm64"): Level("apple-m1", frozenset()),
+    ("Linux", "x86_64"): (X86_64_V4, X86_64_V3),
+    ("Darwin", "x86_64"): (X86_64_V4, X86_64_V3),
+    ("Windows", "AMD64"): (X86_64_V4, X86_64_V3),
+    ("Linux", "aarch64"): (Level("generic", frozenset()),),
+    ("Darwin", "arm64"): (Level("apple-m1", frozenset()),),
 }
 
 
 class _Codegen(JITCPUCodegen):  # type: ignore[misc]
-    """Numba's code generation for the level of this kind of processor, or for the processor itself below it."""
+    """Numba's code generation for the best level of this processor, or for the processor itself if it has none."""
 
     @cached_property
-    def _level(self) -> Level | None:
-        """The level, if this processor has what it needs."""
-        level = LEVELS.get((platform.system(), platform.machine()))
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels of this processor, best first; not above the one that NUMBA_CPU_NAME names, if any."""
         # None where LLVM cannot tell, and fewer where Numba's settings forbid some.
         own = {one.removeprefix("+") for one in super()._get_host_cpu_features().split(",") if one.startswith("+")}
-        return level if level is not None and level.needs <= own else None
+        known = LEVELS.get((platform.system(), platform.machine()), ())
+        names = [level.name for level in known if level.needs <= own]
+        asked = super()._get_host_cpu_name()
+        return tuple(names[names.index(asked) if asked in names else 0 :])
 
     def _get_host_cpu_name(self) -> str:
-        return str(super()._get_host_cpu_name()) if self._level is None else self._level.name
+        return self.levels[0] if self.levels else str(super()._get_host_cpu_name())
 
     def _get_host_cpu_features(self) -> str:
-        return str(super()._get_host_cpu_features()) if self._level is None else ""
+        return "" if self.levels else str(super()._get_host_cpu_features())
 
     def _function_pass_manager(self, *module: Any, **_options: Any) -> Any:
         """Optimisations of a function before it is copied to its callers, where all are run: those that shorten it."""
@@ -94,6 +99,11 @@ class _Codegen(JITCPUCodegen):  # type: ignore[misc]
         """What machine code is kept for; without the version of macOS, which makes no difference."""
         triple, *processor = super().magic_tuple()
         return (re.sub(r"(darwin|macosx)[\d.]+", r"\1", triple), *processor)
+
+    def usable_targets(self) -> list[tuple[str, ...]]:
+        """What machine code that runs here can have been made for, best first: `magic_tuple` of each level."""
+        triple, *processor = self.magic_tuple()
+        return [(triple, name, "") for name in self.levels] or [(triple, *processor)]
 
 
 class _NewRegistrations:

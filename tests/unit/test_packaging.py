@@ -207,7 +207,8 @@ class TestPlatformWheel:
             for name, text in given.items():
                 file.writestr(name, text)
         script = load_tool("platform_wheel")
-        name = script.with_file(tmp_path / "given.whl", "hierlogit/code.zip", b"code", self.TAGS, tmp_path)
+        files = {"hierlogit/code.zip": b"code", "hierlogit/more.zip": b"more"}
+        name = script.with_files(tmp_path / "given.whl", files, self.TAGS, tmp_path)
         return ZipFile(tmp_path / name)
 
     def test_its_tags_say_what_it_is_for(self, made: ZipFile) -> None:
@@ -218,8 +219,9 @@ class TestPlatformWheel:
         assert [line for line in lines if line.startswith("Tag")] == [f"Tag: {'-'.join(one)}" for one in self.TAGS]
         assert "Root-Is-Purelib: false" in lines
 
-    def test_it_has_one_more_file_and_lists_all(self, made: ZipFile) -> None:
+    def test_it_has_the_files_and_lists_all(self, made: ZipFile) -> None:
         assert made.read("hierlogit/code.zip") == b"code"
+        assert made.read("hierlogit/more.zip") == b"more"
         listed = [line.split(",") for line in made.read("hierlogit-1.0.dist-info/RECORD").decode().splitlines()]
         assert {name for name, *_ in listed} == set(made.namelist())
         for name, digest, size in listed:

@@ -124,13 +124,12 @@ def test_an_incomplete_archive_is_as_none(end: int, archive: Path, monkeypatch: 
     assert (function(1.0), hits(function)) == (2.0, 0)
 
 
-@pytest.mark.parametrize("what", list(made_for("")))
+@pytest.mark.parametrize("what", list(made_for("", [])))
 def test_an_archive_that_was_made_for_something_else_is_not_used(
     what: str, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ShippedCode(archive, compiled.sources()).functions == {NAME}
-    other = made_for(compiled.sources()) | {what: "other"}
-    monkeypatch.setattr(shipped, "made_for", lambda _sources: other)
+    monkeypatch.setattr(shipped, "made_for", lambda *given: made_for(*given) | {what: "other"})
     found = ShippedCode(archive, compiled.sources())
     assert not found.functions
     assert found.read(NAME, (types.double,)) is None
@@ -142,8 +141,47 @@ def test_every_function_has_a_member_for_each_list_of_types() -> None:
 
 
 def test_the_code_is_made_for_the_target_and_for_what_the_files_hold() -> None:
-    assert made_for("1") != made_for("2")
-    assert made_for("1")["target"] == list(TARGET.target_context.codegen().magic_tuple())
+    assert made_for("1", ["a"]) != made_for("2", ["a"])
+    assert made_for("1", ["a"]) != made_for("1", ["b"])
+
+
+@pytest.fixture
+def levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes an archive with a function named for a level of processors; this one has two levels, high and low."""
+    codegen = TARGET.target_context.codegen()
+    triple = codegen.magic_tuple()[0]
+
+    def make(level: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(codegen), "magic_tuple", lambda _self: (triple, level, ""))
+            pack(shipped.archive_of(level), "sources", [(level, (types.double,), b"code")])
+
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped, "shipped_code", shipped.shipped_code.__wrapped__)
+    monkeypatch.setitem(codegen.__dict__, "levels", ("high", "low"))
+    return make
+
+
+def test_code_for_the_best_level_is_used(levels: Any) -> None:
+    levels("low")
+    levels("high")
+    assert shipped.shipped_code("sources").functions == {"high"}
+
+
+def test_code_for_a_lower_level_is_used_where_there_is_none_for_the_best(levels: Any) -> None:
+    assert shipped.shipped_code("sources").functions == set()
+    levels("higher still")
+    assert shipped.shipped_code("sources").functions == set()
+    levels("low")
+    assert shipped.shipped_code("sources").functions == {"low"}
+    shipped.archive_of("low").rename(shipped.archive_of("high"))
+    assert shipped.shipped_code("sources").functions == {"low"}
+
+
+def test_code_for_a_level_that_the_processor_lacks_is_not_used(levels: Any) -> None:
+    levels("higher still")
+    shipped.archive_of("higher still").rename(shipped.archive_of("high"))
+    assert shipped.shipped_code("sources").functions == set()
 
 
 @pytest.fixture
