@@ -7,8 +7,9 @@ Each measurement is a process of its own, with a new home folder and a cache fol
 
 The kinds are ``first`` (nothing compiled), ``second`` (everything compiled), ``four`` (four processes that start at
 once with nothing compiled) and ``trouble``: folders that cannot be written, where Numba's test of a folder is made to
-fail; a full disk, which is a limit of the size of files; and damaged files, which are cut in half. The table is printed
-and written into ``docs/benchmarks.md``; numbers are medians.
+fail; a full disk, which is a limit of the size of files; and damaged files, which are cut in half. A fit by glmm is
+among the second ones if it is installed. The table is printed and written into ``docs/benchmarks.md`` with the machine;
+numbers are medians.
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import ONE_THREAD_A_CHAIN, description, python_versions
+from cases import CASES, Case
+from machine import ONE_THREAD_A_CHAIN, description, is_installed, python_versions
 from study_pages import markdown_table, write_between
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-MODEL = """
+CASE: Case = CASES["contraception_slope"]
+MODEL = f"""
 import hierlogit as hl
-model = hl.Model(
-    "use ~ age + I(age**2) + urban + livch + (1 + urban | district)", hl.datasets.load("contraception")
-)
+model = hl.Model({CASE.formula!r}, hl.datasets.load("contraception"))
 """
 LIBRARIES = "import pandas, scipy.optimize"
 LAPLACE = f"{MODEL}model.fit('laplace')"
 NUTS = f"{MODEL}fit = model.fit(hl.NUTS(seed=1, progress=False))"
+GLMM = f"import glmm, pandas; glmm.fit(pandas.read_csv({str(CASE.table)!r}), {CASE.r_formula!r}, 'binomial')"
 REPORT = "from hierlogit.cli.app import app; app(['report', 'fit.nc'])"  # the command `hierlogit report fit.nc`
 UNWRITABLE = f"""
 import numba.core.caching
@@ -112,6 +114,7 @@ def seconds_of_later_ones(repeats: int) -> dict[str, list[float]]:
         "import of pandas and scipy.optimize": LIBRARIES,
         "import of hierlogit": "import hierlogit",
         "second Laplace fit": LAPLACE,
+        **({"fit by glmm": GLMM} if is_installed("glmm") else {}),
         "second NUTS fit": NUTS,
         "`hierlogit report` of the NUTS fit": REPORT,
     }
@@ -171,13 +174,17 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Medians, as a table in Markdown."""
+    """The machine, and medians as a table in Markdown."""
     rows = []
     for name, seconds in found["seconds"].items():
         warns = "" if name not in found["said"] else "yes" if "Warning" in found["said"][name] else "no"
         shown = [f"{value:.{1 if value >= 2 else 2}f}" for value in (statistics.median(seconds), max(seconds))]
         rows.append((name, str(len(seconds)), *shown, warns))
-    return markdown_table(("process", "runs", "median, s", "longest, s", "warns"), rows)
+    machine, versions = found["machine"], found["versions"]
+    packages = [f"{name} {versions[name]}" for name in ("Python", "numba", "glmm") if name in versions]
+    measured_on = f"Machine of this table: {machine['processor']}, {machine['cores']} cores; {', '.join(packages)}."
+    heads = ("process", "runs", "median, s", "longest, s", "warns")
+    return f"{measured_on}\n\n{markdown_table(heads, rows)}"
 
 
 def main() -> None:

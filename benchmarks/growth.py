@@ -1,4 +1,4 @@
-"""Growth of time and memory with rows and clusters, and the time of a whole process.
+"""Growth of time and memory with rows and clusters.
 
 Every size is fitted in a process of its own, which runs this file::
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -150,7 +149,7 @@ def _measure_lme4(frame: pd.DataFrame) -> dict[str, Any]:
 def measure_growth(
     engines: Sequence[str], max_rows: int, max_counted: int, max_sharded: int, timeout: float
 ) -> dict[str, Any]:
-    """Measure every size and engine, and the time of whole processes."""
+    """Measure every size and engine."""
     in_r = _versions_of_r()
     present = [engine for engine in engines if engine in in_r or is_installed(engine)]
     found: list[dict[str, Any]] = []
@@ -173,7 +172,6 @@ def measure_growth(
         "growth": found,
         "counted": measure_counted(max_counted, timeout),
         "sharded": measure_sharded(max_sharded, timeout),
-        "process_seconds": _processes(present, timeout),
     }
 
 
@@ -220,36 +218,6 @@ def _versions_of_r() -> dict[str, str]:
         r.close()
 
 
-def _processes(engines: Sequence[str], timeout: float, repeats: int = 5) -> dict[str, Any]:
-    """Time whole Python processes, in turns: one small fit, and the imports alone."""
-    from cases import CASES
-
-    case = CASES["contraception_intercept"]
-    codes = {
-        "hierlogit": "import hierlogit as hl; "
-        f"hl.Model({case.formula!r}, hl.datasets.load('contraception')).fit('laplace')",
-        "glmm": f"import glmm, pandas; glmm.fit(pandas.read_csv({str(case.table)!r}), {case.r_formula!r}, 'binomial')",
-        "import pandas, scipy.optimize, scipy.stats": "import pandas, scipy.optimize, scipy.stats",
-    }
-    wanted = [name for name in codes if name in engines or name.startswith("import")]
-    seconds: dict[str, list[float]] = {name: [] for name in wanted}
-    failures: dict[str, str] = {}
-    for _ in range(repeats + 1):  # the first round fills the caches of the system
-        for name in wanted:
-            if name not in failures:
-                start = time.perf_counter()
-                told = _run([sys.executable, "-c", codes[name]], timeout)
-                seconds[name].append(time.perf_counter() - start)
-                if isinstance(told, dict):
-                    failures[name] = told["failure"]
-    return {
-        name: {"failure": failures[name]}
-        if name in failures
-        else {"median": statistics.median(values[1:]), "min": min(values[1:]), "max": max(values[1:])}
-        for name, values in seconds.items()
-    }
-
-
 def _run(command: list[str], timeout: float) -> str | dict[str, str]:
     """Return the output of a process, or why it failed."""
     with subprocess.Popen(
@@ -285,9 +253,6 @@ def table_of_growth(found: dict[str, Any]) -> str:
         lines.append(f"{start}{numbers}{one['log_likelihood']:16.4f}")
     lines += _table_of_counted(found["counted"])
     lines += table_of_shards(found["sharded"])
-    for name, one in found["process_seconds"].items():
-        told = one.get("failure") or f"{one['median']:.3f} s ({one['min']:.3f} to {one['max']:.3f})"
-        lines.append(f"process, {name}: {told}")
     if found["missing"]:
         lines.append(f"not installed: {', '.join(found['missing'])}")
     return "\n".join(lines)

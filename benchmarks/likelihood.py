@@ -12,8 +12,8 @@ each. A timed call includes the standard errors of the fixed effects; `peers.INC
 it includes.
 
 ``--growth`` measures the growth of time and memory with the numbers of rows and clusters instead, fits of counted rows
-and of shards by several processes, and the time of a whole process (see `growth`). ``--max-counted 0`` leaves counted
-tables out, and ``--max-sharded 0`` shards. ``growth_page.py`` writes what was measured into the documentation.
+and of shards by several processes (see `growth`). ``--max-counted 0`` leaves counted tables out, and
+``--max-sharded 0`` shards. ``growth_page.py`` writes what was measured into the documentation.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-
 #: Compiles everything and packs it, in a process of its own, which is for one level.
 PROGRAM = """
 import sys

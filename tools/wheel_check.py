@@ -24,11 +24,13 @@ from hierlogit.numba_support import shipped_code
 if sys.argv[1] == "compiled here":
     shipped_code.FOLDER = shipped_code.FOLDER / "without archives"
 import hierlogit as hl
+results = []
 with event.install_recorder("numba:run_pass") as compiled:
-    model = hl.Model("y ~ week_gt2 + (1 | ID)", hl.datasets.load("bacteria"))
-    likelihood = model.fit("laplace")
-    posterior = model.fit(hl.NUTS(draws=20, tune=50, chains=1, seed=1, progress=False))
-results = [*likelihood.estimate.beta, *posterior.data.posterior["beta"].values.ravel()]
+    for effects in ("(1 | ID)", "(1 + week_gt2 | ID)", "(1 | ID) + (1 | trt)"):
+        model = hl.Model(f"y ~ week_gt2 + {effects}", hl.datasets.load("bacteria"))
+        results += [*model.fit("laplace").estimate.beta]
+        posterior = model.fit(hl.NUTS(draws=20, tune=50, chains=1, seed=1, progress=False)).data.posterior
+        results += [*posterior["beta"].values.ravel()]
 print(json.dumps([len(compiled.buffer), [float(one).hex() for one in results]]))
 """
 

@@ -44,6 +44,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # labels such as urban[Y] are not markup
     pretty_exceptions_enable=False,
 )
+# Python would search all objects for garbage once more before the process ends, which takes a third of a second after a
+# report. Commands have closed their files by then.
+atexit.register(gc.freeze)
 
 
 def _version(requested: bool) -> None:
@@ -65,9 +68,6 @@ def main(
     ] = False,
 ) -> None:
     """Mixed-effects logistic regression: fit a model to a table, and write tables, plots and a report."""
-    # Python would search all objects for garbage once more before the process ends, which takes a third of a second
-    # after a report. The command has closed its files by then.
-    atexit.register(gc.freeze)
 
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; created if it does not exist.")]

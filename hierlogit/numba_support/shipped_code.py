@@ -70,7 +70,7 @@ def pack(
 
 
 class ShippedCode:
-    """What an archive holds, if it was made for the versions and the source files here, and for a level of the processor.
+    """What an archive holds, if it was made for the versions and source files here, and a level of this processor.
 
     Parameters
     ----------

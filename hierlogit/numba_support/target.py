@@ -1,8 +1,8 @@
 """The processor that functions are compiled for: a level that many have, so that machine code fits many computers.
 
 Numba compiles for the processor at hand. The length of its vectors decides the order in which sums are added, so that a
-seed would give other draws on another computer, and machine code could not be handed on. The levels here have vectors of
-one length for each kind of processor. A target of its own keeps the functions of this package apart from those that
+seed would give other draws on another computer, and machine code could not be handed on. All levels of one kind of
+processor have vectors of the same length. A target of its own keeps the functions of this package apart from those that
 programs compile with Numba themselves.
 """
 
