@@ -154,7 +154,7 @@ class ResultTable(pd.DataFrame):
 
     def __finalize__(self, other: Any, method: str | None = None, **options: Any) -> Self:
         result: Self = super().__finalize__(other, method=method, **options)  # type: ignore[misc]  # not in the stubs
-        joined = [one for one in getattr(other, "input_objs", ()) if isinstance(one, ResultTable)]
+        joined = [one for one in _inputs(other) if isinstance(one, ResultTable)]
         for name in self._metadata if joined else ():
             object.__setattr__(result, name, getattr(joined[0], name, None))
         if len({(one.quantity, one.note) for one in joined}) > 1 or not (joined or method in _SAME_NUMBERS):
@@ -311,6 +311,15 @@ def _written_labels(labels: pd.Index[Any], written: Callable[[str], str]) -> pd.
     names = [None if name is None else written(str(name)) for name in labels.names]
     levels = [[written(str(label)) for label in labels.get_level_values(k)] for k in range(labels.nlevels)]
     return pd.MultiIndex.from_arrays(levels, names=names) if len(levels) > 1 else pd.Index(levels[0], name=names[0])
+
+
+def _inputs(combined: Any) -> Sequence[Any]:
+    """What pandas has concatenated or merged."""
+    if hasattr(combined, "input_objs"):
+        found: Sequence[Any] = combined.input_objs
+        return found
+    # Before pandas 3, they are named by what combines them.
+    return getattr(combined, "objs", None) or (getattr(combined, "left", None), getattr(combined, "right", None))
 
 
 def _untitled(result: Any) -> Any:

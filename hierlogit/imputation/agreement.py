@@ -62,9 +62,10 @@ def _same_rows(first: Design, other: Design, where: str, name: str) -> None:
         )
     if not first.table.rows.equals(other.table.rows):
         at = int(np.flatnonzero(first.table.rows != other.table.rows)[0])
+        label, expected = (one.table.rows[at : at + 1].tolist()[0] for one in (other, first))
         raise FitError(
-            f"{where} has other rows than {name}[0]: its row {at} is labelled {other.table.rows[at]!r}, and not "
-            f"{first.table.rows[at]!r}. Sort the tables alike and give them the same labels, such as "
+            f"{where} has other rows than {name}[0]: its row {at} is labelled {label!r}, and not "
+            f"{expected!r}. Sort the tables alike and give them the same labels, such as "
             "table.reset_index(drop=True)."
         )
 

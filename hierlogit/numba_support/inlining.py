@@ -327,9 +327,9 @@ def _compiled_type(hint: Any) -> Any:
         return hint.compiled_type
     if not get_args(hint):
         return from_dtype(np.dtype(hint))
-    # Without a shape in NumPy's alias for arrays, which some of its releases replace by what it stands for.
+    # NumPy's alias for arrays has no shape, or Any; some of its releases replace it by what it stands for.
     *shapes, dtype = get_args(hint)
-    shape = get_args(shapes[0]) if shapes else (Any, ...)
+    shape = (get_args(shapes[0]) if shapes else ()) or (Any, ...)
     (number,) = get_args(dtype) or (dtype,)
     return types.Array(from_dtype(np.dtype(number)), 1 if Ellipsis in shape else len(shape), "C")
 

@@ -78,7 +78,7 @@ class Drawing:
         )
         for name, end in zip(("low", "high"), ends or (None, None), strict=True):
             rows[name] = np.nan if end is None else frame[end].astype(float)
-        return rows.replace([np.inf, -np.inf], np.nan)
+        return rows.mask(rows.isin([np.inf, -np.inf]))
 
     def _places(self) -> list[str]:
         if self.layout.axis:

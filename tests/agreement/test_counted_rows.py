@@ -76,9 +76,14 @@ def file_of(frame: pd.DataFrame, path: Path) -> Path:
     return path / "visits.parquet"
 
 
+#: Connections to DuckDB. Before release 1.4, a table does not keep its connection open.
+OPEN: list[Any] = []
+
+
 def relation_of(frame: pd.DataFrame, _: Path) -> Any:
     """A table of a connection to DuckDB; an ordered categorical is an ENUM of it."""
     connection = duckdb.connect()
+    OPEN.append(connection)
     connection.register("frame", frame)
     return connection.table("frame")
 

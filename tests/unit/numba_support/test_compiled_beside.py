@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from numba import types
 
@@ -348,3 +349,19 @@ def test_what_a_fit_needs_later_is_what_it_calls(
 def test_beta_binomial_models_have_no_beside(rows: dict[str, Any]) -> None:
     counts = rows | {"k": rows["y"], "n": np.full(120, 3)}
     assert compiled_later(hl.Model("p(k, n) ~ x + (1 | a)", counts, family="betabinomial").design) == ()
+
+
+def without_shapes(
+    x: np.ndarray[Any, np.dtype[np.float64]],
+    y: npt.NDArray[np.int64],
+    z: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> None:
+    pass
+
+
+def test_arrays_have_one_dimension_where_annotations_do_not_tell() -> None:
+    assert annotated_types(without_shapes) == (
+        types.Array(types.float64, 1, "C"),
+        types.Array(types.int64, 1, "C"),
+        types.Array(types.float64, 2, "C"),
+    )
