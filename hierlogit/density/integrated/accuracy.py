@@ -25,7 +25,7 @@ OF_SD = np.arange(-6.0, 7.0)
 #: Nodes by which the posterior density at these positions is computed, which need not be accurate.
 ROUGH = 32
 #: Positions of everything else at each of them.
-DRAWS = 2
+DRAWS = 4
 #: Largest sd of the differences between log densities. No posterior mean moves by more than about this share of its
 #: sd: the covariance of a parameter with the density's relative error is at most the product of their sds.
 TOLERANCE = 0.02
