@@ -313,13 +313,15 @@ def _written_labels(labels: pd.Index[Any], written: Callable[[str], str]) -> pd.
     return pd.MultiIndex.from_arrays(levels, names=names) if len(levels) > 1 else pd.Index(levels[0], name=names[0])
 
 
-def _inputs(combined: Any) -> Sequence[Any]:
-    """What pandas has concatenated or merged."""
-    if hasattr(combined, "input_objs"):
-        found: Sequence[Any] = combined.input_objs
+def _inputs(other: Any) -> Sequence[Any]:
+    """What pandas has concatenated or merged; nothing if `other` is a table, which may have columns of these names."""
+    if isinstance(other, (pd.DataFrame, pd.Series)):
+        return ()
+    if hasattr(other, "input_objs"):
+        found: Sequence[Any] = other.input_objs
         return found
     # Before pandas 3, they are named by what combines them.
-    return getattr(combined, "objs", None) or (getattr(combined, "left", None), getattr(combined, "right", None))
+    return getattr(other, "objs", None) or (getattr(other, "left", None), getattr(other, "right", None))
 
 
 def _untitled(result: Any) -> Any:

@@ -45,7 +45,7 @@ class Level(NamedTuple):
     needs: frozenset[str]
 
 
-#: Levels of x86-64. LLVM makes vectors of 256 bits for both; on the higher one, evaluations take up to 15 % less time.
+#: Levels of x86-64. LLVM makes vectors of 256 bits for both; with what else the higher one has, evaluations are faster.
 X86_64_V3 = Level("x86-64-v3", frozenset({"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}))
 X86_64_V4 = Level("x86-64-v4", X86_64_V3.needs | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"})
 #: The levels of each kind of processor, best first, by system for arm64.

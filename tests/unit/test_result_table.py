@@ -115,6 +115,7 @@ KEPT: dict[str, Callable[[ResultTable], Any]] = {
     "sample": lambda t: t.sample(2, random_state=1),
     "dropna": lambda t: t.dropna(),
     "nullable": lambda t: t.convert_dtypes(),
+    "names": lambda t: t.assign(objs=t["mean"], left=t["mean"]).head(2),
 }
 
 
