@@ -126,6 +126,7 @@ class _Shown:
 
     def __init__(self, bar: Bar) -> None:
         self._bar, self._done, self._state, self._inside = bar, 0, "", ""
+        self.within: list[_Within] = []
         _SHOWN.append(self)
 
     def update(self, done: int, state: str = "") -> None:
@@ -144,26 +145,45 @@ class _Shown:
         self._bar.update(self._done, ", ".join(filter(None, (self._state, self._inside))))
 
     def stop(self) -> None:
-        """Remove the bar."""
+        """Remove the bar. Work that it has shown and that goes on gets a bar of its own."""
         with suppress(ValueError):
             _SHOWN.remove(self)
         self._bar.stop()
+        for one in tuple(self.within):
+            one.show_alone()
 
 
 class _Within:
     """Parts of the part that is under way, shown by the bar that is there."""
 
     def __init__(self, bar: _Shown, what: str, total: int | None) -> None:
-        self._bar, self._what = bar, f"{what[:1].lower()}{what[1:]}"
-        self._of = "" if total is None else f" of {total:,}"
+        self._bar, self._what, self._total, self._latest = bar, what, total, (0, "")
+        self._alone: Bar | None = None
+        bar.within.append(self)
 
     def update(self, done: int, state: str = "") -> None:
         """Show how many parts are done, and the state that the work is in."""
-        self._bar.say(f"{_with_state(self._what, state)} {done:,}{self._of}")
+        self._latest = done, state
+        if self._alone is not None:
+            self._alone.update(done, state)
+            return
+        what, of = f"{self._what[:1].lower()}{self._what[1:]}", "" if self._total is None else f" of {self._total:,}"
+        self._bar.say(f"{_with_state(what, state)} {done:,}{of}")
+
+    def show_alone(self) -> None:
+        """Show a bar for the work, which began before that of the bar that has shown it, such as compiling."""
+        self._alone = show_bar(self._what, self._total)
+        if self._alone is not None:
+            self._alone.update(*self._latest)
 
     def stop(self) -> None:
-        """Show the state of the whole work again."""
-        self._bar.say("")
+        """Show the state of the whole work again, or remove the own bar."""
+        with suppress(ValueError):
+            self._bar.within.remove(self)
+        if self._alone is None:
+            self._bar.say("")
+        else:
+            self._alone.stop()
 
 
 class _LateBar:

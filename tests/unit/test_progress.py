@@ -209,15 +209,42 @@ def test_lines_are_written_where_nobody_watches_and_they_are_wanted(
     assert capsys.readouterr() == ("", "Working: 0 of 6 done\nWorking: 3 of 6 done\n")
 
 
-def test_a_bar_that_was_stopped_is_not_drawn_again_by_what_goes_on_inside(watched: list[Recorded]) -> None:
+def test_work_that_goes_on_after_the_bar_that_showed_it_gets_its_own(watched: list[Recorded]) -> None:
     outer = module.show_bar("Compiling", None)
     assert outer is not None
     inner = module.show_bar("Fitting", 3)
+    further = module.show_bar("Searching", None)
     assert inner is not None
-    inner.update(1)
-    (bar,) = watched
-    seen = len(bar.seen)
+    assert further is not None
+    inner.update(1, "near")
+    further.stop()
+    seen = len(watched[0].seen)
     outer.stop()
     inner.update(2)
+    compiling, fitting = watched
+    assert (len(compiling.seen), compiling.stopped) == (seen, True)
+    assert (fitting.what, fitting.total, fitting.seen, fitting.states) == ("Fitting", 3, [1, 2], ["near", ""])
+    assert not fitting.stopped
     inner.stop()
-    assert (len(bar.seen), bar.stopped) == (seen, True)
+    assert fitting.stopped
+    assert module._SHOWN == []
+    last = module.show_bar("Working", None)
+    assert last is not None
+    last.stop()
+    assert len(watched) == 3
+
+
+def test_two_works_that_go_on_share_a_bar(watched: list[Recorded]) -> None:
+    outer = module.show_bar("Compiling", None)
+    first, second = module.show_bar("Fitting", 3), module.show_bar("Searching", None)
+    assert outer is not None
+    assert first is not None
+    assert second is not None
+    outer.stop()
+    second.update(7)
+    assert [one.what for one in watched] == ["Compiling", "Fitting"]
+    assert watched[-1].states[-1] == "searching 7"
+    second.stop()
+    first.stop()
+    assert all(one.stopped for one in watched)
+    assert module._SHOWN == []
