@@ -19,10 +19,10 @@ from typing import Any
 #: First fits: how many steps of compilation they take, and the results as digits that tell all bits.
 FITS = """
 import json, sys
+from pathlib import Path
 from numba.core import event
 from hierlogit.numba_support import shipped_code
-if sys.argv[1] == "compiled here":
-    shipped_code.FOLDER = shipped_code.FOLDER / "without archives"
+shipped_code.FOLDER = Path(sys.argv[1])
 import hierlogit as hl
 results = []
 with event.install_recorder("numba:run_pass") as compiled:
@@ -35,26 +35,25 @@ print(json.dumps([len(compiled.buffer), [float(one).hex() for one in results]]))
 """
 
 
-#: Where the functions of first fits are from.
-SHIPPED, COMPILED_HERE = "shipped", "compiled here"
+def first_fits(archives: Path, level: str) -> Any:
+    """How many steps of compilation first fits take at a level of processors, and the results.
 
-
-def first_fits(source: str, level: str) -> Any:
-    """How many steps of compilation first fits take at a level of processors, and the results."""
+    Functions are those of the archives in a folder; without any there, they are compiled.
+    """
     with TemporaryDirectory() as empty:
-        command = [sys.executable, "-W", "ignore", "-c", FITS, source]
+        command = [sys.executable, "-W", "ignore", "-c", FITS, str(archives)]
         own = {"NUMBA_CACHE_DIR": empty, "NUMBA_CPU_NAME": level}
         done = subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def check_compiled_functions(levels: list[str]) -> None:
+def check_compiled_functions(archives: Path, levels: list[str]) -> None:
     """Compare fits of the functions in the wheel, for each level, with fits of functions that are compiled here."""
-    compiled, expected = first_fits(COMPILED_HERE, levels[0])
+    compiled, expected = first_fits(archives / "none", levels[0])
     if compiled == 0:
         raise SystemExit("Functions that should have been compiled here came from the wheel.")
     for level in levels:
-        shipped, results = first_fits(SHIPPED, level)
+        shipped, results = first_fits(archives, level)
         if shipped > 0:
             raise SystemExit(f"The first fits compile, although the wheel holds functions for {level}.")
         if results != expected:
@@ -65,6 +64,8 @@ def check_compiled_functions(levels: list[str]) -> None:
 def main() -> None:
     """Fit a model by Laplace's method, ask the command for its help, and compare compiled functions."""
     import hierlogit as hl
+    from hierlogit.numba_support.shipped_code import FOLDER, archive_of
+    from hierlogit.numba_support.target import TARGET
 
     package = Path(hl.__file__).parent
     if not package.is_relative_to(sys.prefix):
@@ -78,9 +79,9 @@ def main() -> None:
         raise SystemExit(f"The fit ended with the status {fit.diagnostics.status!r}.")
     command = Path(sys.executable).with_name("hierlogit")
     subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
-    levels = [archive.stem.removeprefix("machine_code_") for archive in package.rglob("machine_code_*.zip")]
+    levels = [level for level in TARGET.target_context.codegen().levels if archive_of(level).exists()]
     if levels:
-        check_compiled_functions(levels)
+        check_compiled_functions(FOLDER, levels)
     print(f"hierlogit {version('hierlogit')} works as installed from its wheel.")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..design.design import Design
 from ..errors import DataWarning, FitError, PredictionError, warn
 from ..model_spec import ModelSpec
-from ..validation import agree, number_of, quoted_list
+from ..validation import agree, number_of, plain_value, quoted_list
 
 #: Largest difference between columns of the same rows, relative to their size, that is rounding.
 ROUNDING = 1e-9
@@ -62,7 +62,7 @@ def _same_rows(first: Design, other: Design, where: str, name: str) -> None:
         )
     if not first.table.rows.equals(other.table.rows):
         at = int(np.flatnonzero(first.table.rows != other.table.rows)[0])
-        label, expected = (one.table.rows[at : at + 1].tolist()[0] for one in (other, first))
+        label, expected = (plain_value(one.table.rows[at]) for one in (other, first))
         raise FitError(
             f"{where} has other rows than {name}[0]: its row {at} is labelled {label!r}, and not "
             f"{expected!r}. Sort the tables alike and give them the same labels, such as "

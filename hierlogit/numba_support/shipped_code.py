@@ -109,6 +109,8 @@ class ShippedCode:
 @cache
 def shipped_code(sources: str) -> ShippedCode:
     """The package's archive for the best level of this processor for which there is one that fits."""
-    levels = [target[1] for target in TARGET.target_context.codegen().usable_targets()]
-    archives = [ShippedCode(archive_of(level), sources) for level in levels]
-    return next((one for one in archives if one.functions), archives[0])
+    for _triple, level, _features in TARGET.target_context.codegen().usable_targets():
+        found = ShippedCode(archive_of(level), sources)
+        if found.functions:
+            break
+    return found
