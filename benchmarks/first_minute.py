@@ -66,8 +66,12 @@ def new_folders() -> Iterator[tuple[Path, dict[str, str]]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "home").mkdir()
-        own = {"HOME": str(folder / "home"), "NUMBA_CACHE_DIR": str(folder / "cache"), "MPLBACKEND": "agg"}
-        own["PYTHONDONTWRITEBYTECODE"] = ""
+        own = {
+            "HOME": str(folder / "home"),
+            "NUMBA_CACHE_DIR": str(folder / "cache"),
+            "MPLBACKEND": "agg",
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         yield folder, os.environ | ONE_THREAD_A_CHAIN | own
 
 

@@ -44,8 +44,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # labels such as urban[Y] are not markup
     pretty_exceptions_enable=False,
 )
-# Python would search all objects for garbage once more before the process ends, which takes a third of a second after a
-# report. Commands have closed their files by then.
+# Python would search all objects for garbage once more before the process ends, which one waits for after a report.
+# Commands have closed their files by then.
 atexit.register(gc.freeze)
 
 
